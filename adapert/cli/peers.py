@@ -197,7 +197,7 @@ def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:
     first_seed = max(picked.next_seed for picked in picks.values()) + plan.retraining.n_fresh_seeds
     comparison = kept.build_comparison({model: picked.config for model, picked in picks.items()}, first_seed)
     n_failed += sum(picked.n_failed for picked in picks.values())
-    return n_failed + run_or_resume(comparison, workspace, resources, PEERS, **_only_stores(plan.options))
+    return n_failed + run_or_resume(comparison, workspace, resources, PEERS, **_of_comparison(plan.options))
 
 
 def run_comparisons(plans: Sequence[PeersPlan], workspace: Path, resources: "Resources") -> None:
@@ -364,6 +364,6 @@ def without_failed(plan: PeersPlan, searches: "Mapping[str, Study]", workspace: 
     return replace(plan, models=[model for model in plan.models if model not in failed])
 
 
-def _only_stores(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave the limits out: they are of each search."""
-    return {name: value for name, value in options.items() if name == "stores"}
+def _of_comparison(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the limits and Optuna's database: they are of each search."""
+    return {"stores": replace(options["stores"], optuna_storage="")} if "stores" in options else {}

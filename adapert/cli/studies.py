@@ -116,7 +116,7 @@ def launch(
         str | None, typer.Option("--tracking-uri", help="MLflow server; default: WORKSPACE/mlflow.db.")
     ] = None,
     optuna_storage: Annotated[
-        str | None, typer.Option("--optuna-storage", help="Optuna database; default: a file.")
+        str | None, typer.Option("--optuna-storage", help="Of a search: Optuna database; default: a file.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan without running it.")] = False,
 ) -> None:
@@ -132,7 +132,7 @@ def launch(
     from adapert.study.plan.first_rung import parse_first_rung
     from adapert.study.plan.peers import PEERS
     from adapert.study.plan.recipes import build_study, locate_recipe
-    from adapert.workspace.launch import Stores, check_effect, check_new
+    from adapert.workspace.launch import Stores, check_effect, check_new, check_stores
 
     if study != PEERS and (models or splits or retraining != Retraining()):
         raise InputError(
@@ -147,10 +147,8 @@ def launch(
         "seeds_per_config": seeds_per_trial,
         "cohort_size": COHORT_SIZE if deterministic else None,
     }
-    options = {
-        "limits": Limits(**ends.limits()),
-        "stores": Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or ""),
-    }
+    stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
+    options = {"limits": Limits(**ends.limits()), "stores": stores}
     of_cluster = {"address": address or "", "ships_data": ship_data, "max_failures": max_failures}
     if study == PEERS:
         used = resources.build(**of_cluster)
@@ -184,6 +182,7 @@ def launch(
     built = replace(built, name=built.name if name is None else name).with_budget(
         n_seeds=seeds, **search_budget
     )
+    check_stores(built, stores)
     used = resources.build(usual=usual_executor(study, built.plan.size), **of_cluster)
     if dry_run:
         print_study(built, used)

@@ -211,17 +211,18 @@ def launch(
 
     Raises:
         InputError: A study of this name exists in the workspace or in MLflow, its data are damaged, or a
-            store cannot be opened.
+            store is not used or cannot be opened.
     """
+    stores = stores or Stores()
+    check_stores(study, stores)
     check_new(study, workspace)
     check_data(study, Path(study.base.data.path))
-    stores = stores or Stores()
     tracking = take_apart("--tracking-uri", stores.tracking_uri)
     storage = take_apart("--optuna-storage", stores.optuna_storage)
     with passwords(tracking, storage):
         store = _open_store(study.name, workspace, tracking.address)
         folder = study_folder(workspace, study.name)
-        if storage.address and study.plan.is_sampled:
+        if storage.address:
             check_owner(study.name, _open_storage(storage.address, folder), Owner(str(folder)))
         definition = StudyDefined(
             format=FORMAT,
@@ -245,6 +246,19 @@ def launch(
                 if not (folder / TRIALS_FOLDER).exists():
                     shutil.rmtree(folder)
                 raise
+
+
+def check_stores(study: Study, stores: Stores) -> None:
+    """Refuse a database of Optuna for a study that Optuna suggests nothing to.
+
+    Raises:
+        InputError: There is one.
+    """
+    if stores.optuna_storage and not study.plan.is_sampled:
+        raise InputError(
+            f"--optuna-storage keeps what Optuna suggests to a search, but '{study.name}' is a "
+            f"{study.plan.noun}, to which it suggests nothing. Leave --optuna-storage out."
+        )
 
 
 def _open_store(name: str, workspace: Path, address: str) -> tuple["MlflowClient", str]:

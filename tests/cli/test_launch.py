@@ -70,6 +70,12 @@ def test_epochs_that_are_no_number_are_refused(launch: Launch, given: str) -> No
     assert f"--min-epochs must be auto or a whole number of at least 1, but it is '{given}'" in said
 
 
+def test_options_without_an_effect_are_refused(launch: Launch) -> None:
+    said = launch("ablation", "--optuna-storage", "sqlite:///o.db", "--dry-run")
+    assert "'ablation' is a design, to which it suggests nothing. Leave --optuna-storage out." in said
+    assert "no --address names one" in launch("search", "--ship-data", "--dry-run")
+
+
 # the data
 
 

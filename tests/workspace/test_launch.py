@@ -11,6 +11,7 @@ import pytest
 from fixtures.dataset import build_tiny_dataset, write_prepared
 from fixtures.ledger import MakeLedger
 from fixtures.narrowed import of_kind
+from fixtures.resumed import GRID
 from fixtures.store import Store
 from optuna.distributions import FloatDistribution
 from rich.console import Console
@@ -196,11 +197,17 @@ def test_another_study_of_the_same_name_is_refused(tmp_path: Path, make_ledger: 
 Launched = tuple[Path, Resources, Limits, Console, Connect]
 
 
-def launch_in(workspace: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Launched:
+def launch_in(
+    workspace: Path,
+    prepared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plan: Design | Search = DESIGN,
+    **options: Any,
+) -> Launched:
     """Write a study's first line; nothing is run."""
     given: list[Launched] = []
     monkeypatch.setattr("adapert.workspace.launch.operate", lambda *args: given.append(args))
-    study = study_of(DESIGN, build_base(prepared, None, {}))
+    study = study_of(plan, build_base(prepared, None, {}))
     launch(study, workspace, Resources(), Limits(), Console(file=io.StringIO()), **options)
     return given[0]
 
@@ -222,11 +229,24 @@ def test_a_ledger_begins_with_all_that_the_study_can_be_rebuilt_from(
 def test_a_store_and_a_searcher_s_storage_elsewhere_are_remembered(
     workspace: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = tracking_uri(workspace)
-    stores = Stores(tracking_uri=address, optuna_storage="sqlite:///other.db")
-    folder, *_ = launch_in(tmp_path / "other", prepared, monkeypatch, stores=stores)
+    address, database = tracking_uri(workspace), f"sqlite:///{tmp_path}/other.db"
+    stores = Stores(tracking_uri=address, optuna_storage=database)
+    folder, *_ = launch_in(tmp_path / "other", prepared, monkeypatch, SEARCH, stores=stores)
     assert tracking_uri(tmp_path / "other") == address
-    assert of_kind(StudyDefined, read_events(folder / LEDGER_FILE)[0]).optuna_storage == "sqlite:///other.db"
+    assert of_kind(StudyDefined, read_events(folder / LEDGER_FILE)[0]).optuna_storage == database
+
+
+@pytest.mark.parametrize(
+    ("plan", "noun"),
+    [(DESIGN, "design"), (GRID, "grid")],
+)
+def test_optuna_s_database_is_refused_for_a_study_that_optuna_suggests_nothing_to(
+    workspace: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, plan: Design | Search, noun: str
+) -> None:
+    stores = Stores(optuna_storage="sqlite:///other.db")
+    with pytest.raises(InputError, match=rf"but 'try' is a {noun}, .* Leave --optuna-storage out\."):
+        launch_in(workspace, prepared, monkeypatch, plan, stores=stores)
+    assert not study_folder(workspace, "try").exists()
 
 
 @pytest.mark.parametrize("address", ["nonsense://here", "sqlite:////dev/null/mlflow.db"])

@@ -110,12 +110,17 @@ def build_resources(
     Raises:
         InputError: No such executor, something that it cannot have, more than the machine has, for which Ray
             would wait indefinitely, a device and a share of GPUs that contradict each other, or no cluster at
-            the address.
+            the address, or none to ship the data to.
     """
     of_ray = _options_of_ray(gpus_per_trial, max_concurrent, **others)
     is_several = slots not in (None, "auto", 1)
     chosen = _choose_executor(executor, "local" if is_several else usual, of_ray)
     address = others.get("address", "")
+    if others.get("ships_data") and not address:
+        raise InputError(
+            "--ship-data sends the data to the nodes of a cluster, but no --address names one. Give its "
+            "--address, or leave --ship-data out."
+        )
     _check_address(address)
     n_cpus, n_gpus = count_cpus(), count_gpus()
     if not address and cpus_per_trial > n_cpus:
@@ -161,6 +166,8 @@ def restore_resources(had: Mapping[str, Any], given: Mapping[str, Any]) -> Resou
     chosen = {name: value for name, value in given.items() if value is not None}
     if "executor" in chosen and chosen["executor"] != kept.get("executor"):
         kept = {name: value for name, value in kept.items() if name not in OF_ONE_EXECUTOR}
+    if not (kept | chosen).get("address"):
+        kept["ships_data"] = False  # of a study that continues without its cluster
     if "device" in chosen:
         kept["gpus_per_trial"] = None  # a share of the other device, or none
     return build_resources(**kept | chosen)

@@ -135,7 +135,7 @@ def test_a_ledger_records_every_resource() -> None:
         ({"gpus_per_trial": 0.25}, "--gpus-per-trial 0.25"),
         ({"gpus_per_trial": 2.0}, "--gpus-per-trial 2.0"),
         ({"max_concurrent": 2}, "--max-concurrent 2"),
-        ({"ships_data": True}, "--ship-data"),
+        ({"ships_data": True, "address": "auto"}, "--address and --ship-data"),
         ({"address": "auto", "max_concurrent": 4}, "--address and --max-concurrent 4"),
     ],
 )
@@ -223,6 +223,15 @@ def test_a_study_keeps_its_executor_unless_it_is_given_another(machine: Machine)
     again = restore_resources(fraction, {"executor": "local"})
     assert (again.executor, again.gpus_per_trial, again.max_concurrent) == ("local", 1.0, None)
     assert again.ships_data is False
+
+
+def test_data_are_shipped_to_a_cluster_alone(machine: Machine) -> None:
+    machine(4, 0)
+    with pytest.raises(InputError, match=r"no --address names one\. Give its --address, or leave"):
+        build_resources(ships_data=True)
+    shipped = asdict(build_resources(ships_data=True, address="auto"))
+    assert restore_resources(shipped, {"cpus_per_trial": 2}).ships_data
+    assert not restore_resources(shipped, {"address": ""}).ships_data
 
 
 def test_what_only_ray_can_do_is_refused_of_a_study_that_runs_without_it(machine: Machine) -> None:
