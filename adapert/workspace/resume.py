@@ -19,8 +19,8 @@ from adapert.records import TrialStatus
 from adapert.results.inputs import find_data
 from adapert.study.engine.events import ChangesAccepted, Event, SessionClosed, StudyExtended
 from adapert.study.engine.folders import find_study, study_folder
-from adapert.study.engine.ledger import LEDGER_FILE, Ledger, held, is_held, read_events
-from adapert.study.engine.requests import has_requests, read_requests, write_request
+from adapert.study.engine.ledger import LEDGER_FILE, Ledger, held, is_held, read_events, read_holder
+from adapert.study.engine.requests import has_requests, read_requests, withdraw_request, write_request
 from adapert.study.engine.state import StudyState, fold, read_state
 from adapert.study.execution.resources import restore_resources
 from adapert.study.plan.definition import describe_origin, find_changes
@@ -149,8 +149,9 @@ def stop(workspace: Path, name: str, trial: str | None) -> None:
             f"A trial is stopped while it runs, but '{trial}' of '{name}' does not. Running are "
             f"{name_some(running, 10) or 'none'}."
         )
-    write_request(folder, "stop", trial=trial)
-    if not _is_taken(workspace, name):
+    request = write_request(folder, "stop", trial=trial)
+    # Else the next process would stop what it is to resume.
+    if not _is_taken(workspace, name) and withdraw_request(request):
         raise InputError(
             f"A study is stopped while a process runs it, but that of '{name}' has just ended. See 'adapert "
             f"status {in_workspace(workspace, name)}'."
@@ -269,7 +270,7 @@ def _was_left(folder: Path, events: Sequence[Event], more: Mapping[str, int | No
 
 
 def _is_taken(workspace: Path, name: str) -> bool:
-    """Wait until the process that runs a study has taken all requests up; False where none runs it.
+    """Wait until the process that runs a study has taken all requests up; False where it will not.
 
     Raises:
         InputError: It has not, such as within a long epoch.
@@ -279,9 +280,18 @@ def _is_taken(workspace: Path, name: str) -> bool:
         if not is_held(folder):
             return not has_requests(folder)
         if time.monotonic() > deadline:
+            if _is_leaving(folder):
+                return False
             raise InputError(
                 f"The process that runs '{name}' should take a request up within {TAKEN_SECONDS:g} s, but "
                 f"has not; it will when it can. See 'adapert status {in_workspace(workspace, name)}'."
             )
         time.sleep(0.1)
     return True
+
+
+def _is_leaving(folder: Path) -> bool:
+    """Whether the process that holds a study has written its last line, and only delivers to MLflow."""
+    state, holder = read_state(folder), read_holder(folder)
+    opened = state.session
+    return bool(state.closed and opened and (opened.pid, opened.host) == (holder["pid"], holder["host"]))

@@ -33,15 +33,29 @@ class _Extend(TypedDict):
 _REQUEST: TypeAdapter[Any] = TypeAdapter(_Stop | _Extend)
 
 
-def write_request(folder: Path, kind: RequestKind, **said: Any) -> None:
+def write_request(folder: Path, kind: RequestKind, **said: Any) -> Path:
     """Leave a request for the process that runs a study.
 
     Args:
         folder: The study's.
         kind: ``"stop"`` (``trial``: its id, None for all) or ``"extend"`` (``n_trials``, ``n_seeds``).
         said: What the kind needs.
+
+    Returns:
+        Its file, which is there until it was taken up.
     """
-    write_whole(folder / REQUESTS_FOLDER / f"{uuid.uuid4().hex}.json", json.dumps({"kind": kind} | said))
+    file = folder / REQUESTS_FOLDER / f"{uuid.uuid4().hex}.json"
+    write_whole(file, json.dumps({"kind": kind} | said))
+    return file
+
+
+def withdraw_request(file: Path) -> bool:
+    """Take a request back; False where it was taken up before."""
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def has_requests(folder: Path) -> bool:

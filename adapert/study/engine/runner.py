@@ -339,7 +339,7 @@ class StudyRunner:
             # One that a killed process had taken up, but not removed, is in the ledger.
             if file.stem not in self.state.requests:
                 self._take_request(file, request)
-            file.unlink()
+            file.unlink(missing_ok=True)  # who asked may have withdrawn it meanwhile
 
     def _take_request(self, file: Path, request: Mapping[str, Any]) -> None:
         if request["kind"] == "extend":

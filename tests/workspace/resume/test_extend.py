@@ -1,4 +1,6 @@
+import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -194,6 +196,48 @@ def test_the_process_that_runs_a_study_is_asked_to_stop(
     with held(made.folder):
         stop(workspace, "try", trial)
     assert taken == [{"kind": "stop", "trial": trial}]
+
+
+@pytest.mark.parametrize("trial", [None, "001"])
+def test_a_request_to_a_process_that_ends_before_it_takes_it_up_is_withdrawn(
+    begun: MakeLedger, workspace: Path, monkeypatch: pytest.MonkeyPatch, trial: str | None
+) -> None:
+    made = begun()
+    made.asked("001")
+    answers = iter([True, False])  # runs when it is asked, and has ended when it is looked at again
+    monkeypatch.setattr("adapert.workspace.resume.is_held", lambda _: next(answers))
+    with pytest.raises(InputError, match="that of 'try' has just ended"):
+        stop(workspace, "try", trial)
+    assert not has_requests(made.folder)
+
+
+def test_a_process_that_only_delivers_to_mlflow_has_ended(
+    begun: MakeLedger, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapert.workspace.resume.TAKEN_SECONDS", 0.0)
+    made = begun()
+    made.asked("001")
+    made.opened(pid=os.getpid(), host=socket.gethostname())
+    made.closed(TrialStatus.INTERRUPTED)
+    with held(made.folder), pytest.raises(InputError, match="that of 'try' has just ended"):
+        stop(workspace, "try", "001")
+    assert not has_requests(made.folder)
+
+
+def test_a_request_that_was_taken_up_at_the_last_moment_is_not_reported_as_lost(
+    begun: MakeLedger, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = begun()
+    made.asked("001")
+
+    def take(*_: object) -> bool:
+        for file, _request in read_requests(made.folder):
+            file.unlink()
+        return False
+
+    monkeypatch.setattr("adapert.workspace.resume._is_taken", take)
+    with held(made.folder):
+        stop(workspace, "try", "001")
 
 
 def test_a_process_that_does_not_answer_is_told(
