@@ -9,8 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 from adapert.doctor.findings import GB, Finding, State, describe_size, ok, problem, warning
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, first_line, name_some
 from adapert.files import parse_json
+from adapert.records import EXPERIMENT
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE
 from adapert.versions import installed_version
 
@@ -27,9 +28,12 @@ MAX_LEDGER_LINE = 10_000_000
 
 def check_store(workspace: Path) -> Finding:
     """Check that the MLflow store is intact, writable, and has the schema of the installed MLflow."""
-    from adapert.tracking.store import DATABASE, tracking_uri
+    from adapert.tracking.store import sqlite_file, tracking_uri
 
-    file = workspace.resolve() / DATABASE
+    address = tracking_uri(workspace)
+    file = sqlite_file(address)
+    if file is None:
+        return _check_server(address)
     # SQLite takes an empty file for an empty database.
     if not file.exists() or file.stat().st_size == 0:
         return ok(f"'{file}' will be created")
@@ -39,7 +43,22 @@ def check_store(workspace: Path) -> Finding:
         revision = _read_revision(file)
     except sqlite3.Error as error:
         return problem(_explain_database_error(file, error))
-    return _check_revision(file, tracking_uri(workspace), revision)
+    return _check_revision(file, address, revision)
+
+
+def _check_server(address: str) -> Finding:
+    from adapert.tracking.store import make_client
+
+    try:
+        make_client(address).get_experiment_by_name(EXPERIMENT)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a server or a database's driver raises
+        return problem(
+            f"The store that the workspace's first study named must answer, but {address} does not: "
+            f"{first_line(error)} Start it, or give another --workspace."
+        )
+    return ok(f"{address} answers")
 
 
 def _read_revision(file: Path) -> str | None:

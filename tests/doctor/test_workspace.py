@@ -9,7 +9,7 @@ from adapert.doctor.examine import CHECKS, examine
 from adapert.doctor.findings import GB, Finding
 from adapert.doctor.workspace import check_data, check_disk, check_store, check_studies
 from adapert.study.engine.ledger import FORMAT
-from adapert.tracking.store import DATABASE, tracking_uri
+from adapert.tracking.store import DATABASE, name_store, tracking_uri
 
 FIRST_LINE = json.dumps({"event": "study", "format": FORMAT, "name": "search"}) + "\n"
 
@@ -40,6 +40,19 @@ def test_a_store_that_is_missing_or_empty_will_be_made(tmp_path: Path) -> None:
     assert_found(check_store(tmp_path), "ok", "will be created")
     (tmp_path / DATABASE).touch()
     assert_found(check_store(tmp_path), "ok", "will be created")
+
+
+def test_the_store_that_a_workspace_names_is_looked_at(tmp_path: Path, workspace: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    name_store(tmp_path / "runs", tracking_uri(workspace))
+    assert_found(check_store(tmp_path / "runs"), "ok", str(workspace / DATABASE))
+    (workspace / DATABASE).write_text("no database" * 1000)
+    assert_found(check_store(tmp_path / "runs"), "problem", str(workspace / DATABASE))
+
+
+def test_a_server_that_does_not_answer_is_a_problem(tmp_path: Path) -> None:
+    name_store(tmp_path, "http://127.0.0.1:9")
+    assert_found(check_store(tmp_path), "problem", "http://127.0.0.1:9 does not", "Start it, or")
 
 
 def test_a_whole_store_is_ok_and_left_as_it_is(workspace: Path) -> None:
