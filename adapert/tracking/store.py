@@ -76,6 +76,18 @@ def sqlite_file(address: str) -> Path | None:
     return Path(database).absolute() if database else None
 
 
+def absolute_address(address: str) -> str:
+    """Name a SQLite database of a relative path by its whole one, so that it is found from any directory.
+
+    Any other address is left as it is, and so is one with options.
+    """
+    _, _, database = address.partition(":///")
+    if not database or database.startswith(("/", ":memory:")) or "?" in database:
+        return address
+    file = sqlite_file(address)
+    return sqlite_address(file) if file else address
+
+
 def has_store(workspace: Path) -> bool:
     """Whether a workspace has a store, or names another one."""
     return (workspace / ADDRESS_FILE).is_file() or (workspace / DATABASE).is_file()

@@ -39,7 +39,7 @@ from adapert.study.plan.definition import describe_origin, describe_study
 from adapert.study.plan.study import Design, Study
 from adapert.tracking.provenance import code_diff, git_commit, package_versions
 from adapert.tracking.read import has_trials
-from adapert.tracking.store import ADDRESS_FILE, name_store, open_store, tracking_uri
+from adapert.tracking.store import ADDRESS_FILE, absolute_address, name_store, open_store, tracking_uri
 from adapert.workspace.progress import format_seconds
 from adapert.workspace.session import StudyResult, operate
 
@@ -217,8 +217,8 @@ def launch(
     check_stores(study, stores)
     check_new(study, workspace)
     check_data(study, Path(study.base.data.path))
-    tracking = take_apart("--tracking-uri", stores.tracking_uri)
-    storage = take_apart("--optuna-storage", stores.optuna_storage)
+    tracking = take_apart("--tracking-uri", absolute_address(stores.tracking_uri))
+    storage = take_apart("--optuna-storage", absolute_address(stores.optuna_storage))
     with passwords(tracking, storage):
         store = _open_store(study.name, workspace, tracking.address)
         folder = study_folder(workspace, study.name)

@@ -22,6 +22,7 @@ from adapert.tracking.read import open_client
 from adapert.tracking.store import (
     ARTIFACTS,
     DATABASE,
+    absolute_address,
     known_revisions,
     name_store,
     open_store,
@@ -158,6 +159,33 @@ def test_mlflow_reads_an_artifact_back_whatever_its_workspace_is_called(awkward:
 def test_an_address_names_its_file(tmp_path: Path, name: str) -> None:
     file = tmp_path / name / DATABASE
     assert sqlite_file(sqlite_address(file)) == file
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "http://server:5000",
+        "postgresql:///name",
+        "sqlite:no address",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:////here/a.db",
+        "sqlite+pysqlite:////here/a%20b.db",
+        "sqlite:///file:a.db?uri=true",
+    ],
+)
+def test_an_address_that_is_the_same_everywhere_is_left_as_it_is(address: str) -> None:
+    assert absolute_address(address) == address
+
+
+@pytest.mark.parametrize("folder", ["here", "50% of #1"])
+def test_a_relative_path_of_a_database_becomes_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    assert sqlite_file(absolute_address("sqlite:///a.db")) == Path.cwd() / "a.db"
 
 
 @pytest.mark.parametrize("address", ["http://server:5000", "postgresql://host/name", "sqlite://"])

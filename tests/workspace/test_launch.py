@@ -29,7 +29,7 @@ from adapert.study.plan.definition import restore_study
 from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import Design, Search, Study
 from adapert.tracking.runs import Connect
-from adapert.tracking.store import tracking_uri
+from adapert.tracking.store import sqlite_file, tracking_uri
 from adapert.workspace import launch as launching
 from adapert.workspace.launch import (
     Stores,
@@ -234,6 +234,18 @@ def test_a_store_and_a_searcher_s_storage_elsewhere_are_remembered(
     folder, *_ = launch_in(tmp_path / "other", prepared, monkeypatch, SEARCH, stores=stores)
     assert tracking_uri(tmp_path / "other") == address
     assert of_kind(StudyDefined, read_events(folder / LEDGER_FILE)[0]).optuna_storage == database
+
+
+def test_a_database_that_is_named_from_here_is_found_from_elsewhere(
+    workspace: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    stores = Stores(tracking_uri="sqlite:///mlflow.db", optuna_storage="sqlite:///other.db")
+    folder, *_ = launch_in(tmp_path / "other", prepared, monkeypatch, SEARCH, stores=stores)
+    monkeypatch.chdir(tmp_path)
+    storage = of_kind(StudyDefined, read_events(folder / LEDGER_FILE)[0]).optuna_storage
+    assert sqlite_file(tracking_uri(tmp_path / "other")) == workspace / "mlflow.db"
+    assert sqlite_file(storage) == workspace / "other.db"
 
 
 @pytest.mark.parametrize(
