@@ -33,7 +33,7 @@ from adapert.arguments import (
     check_split,
     check_word,
 )
-from adapert.errors import InputError, nearest
+from adapert.errors import InputError, join_words, nearest
 from adapert.process import settings_put_back
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def pick(
         console: Where progress is shown; nowhere if None.
 
     Raises:
-        InputError: No such study, or no finished trial in it.
+        InputError: No such study, no finished trial in it, or `plan` or `resources` where none is retrained.
         UnfinishedError: Retraining was interrupted; picking again continues it.
     """
     from adapert.prediction.tracked import keep_picked_model
@@ -326,6 +326,7 @@ def pick(
     if is_reevaluated:
         picked = pick_config(folder, study, objective, plan, used, console, place)
     else:
+        _refuse_retraining(plan=plan, resources=used)
         results = open_study(folder, study)
         warn_of_replaced(folder, results)
         picked = rank_with_intervals(results, objective)
@@ -693,6 +694,15 @@ def _refuse_beside_whole(**given: object) -> None:
         raise InputError(
             f"A whole Study has its own data, name, config and budget, but {', '.join(names)} came with it. "
             "Change its base by Config.with_changes and its plan by Study.with_budget, or name a recipe."
+        )
+
+
+def _refuse_retraining(**given: object) -> None:
+    """Refuse what is about retraining, for a pick that retrains nothing."""
+    if names := [name for name, value in given.items() if value]:
+        raise InputError(
+            f"A pick at once retrains nothing, but {join_words(names)} came with is_reevaluated=False. Leave "
+            "out the one or the other."
         )
 
 

@@ -65,9 +65,9 @@ def pick(
         study,
         workspace,
         objective=objective,
-        plan=retraining.plan(),
+        plan=None if no_reevaluation else retraining.plan(),
         is_reevaluated=not no_reevaluation,
-        resources=resources.changes(),
+        resources=None if no_reevaluation else resources.changes(),
         data=data,
     )
     write_config(picked.config, out)

@@ -278,6 +278,13 @@ def test_what_is_read_is_the_last_pick(
     assert pick_reevaluated(workspace, open_study(workspace, "s")).config == at_once.config
 
 
+def test_a_pick_at_once_refuses_what_only_retraining_uses(workspace: Path, searched: None) -> None:
+    with pytest.raises(InputError, match="but plan and resources came with is_reevaluated=False"):
+        pick_through_api(
+            "s", workspace, is_reevaluated=False, plan=SMALL_PLAN, resources={"max_concurrent": 2}
+        )
+
+
 def test_a_re_evaluation_that_was_left_is_resumed(
     workspace: Path, searched: None, launched: Launches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
