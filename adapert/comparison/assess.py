@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -137,6 +137,7 @@ def evaluate_configs(
         DivergedError: A loss or prediction became NaN or infinite.
     """
     variants = name_variants(plan.names(configs.values()), configs)
+    plan.check_ensembles(variants)
     dataset = read_dataset([*configs.values(), *variants.values()], plan)
     scored_on = read_scored_data(plan, variants.values(), dataset)
     scored_data = scored_on.dataset
@@ -158,7 +159,7 @@ def evaluate_configs(
         left = find_interrupted(workspace, access) if access else None
         if left is None:  # else all was checked when it was begun, and some of it may be there
             if emit:
-                check_emitted(plan, scored_data, emit, configs.values())
+                check_emitted(plan, scored_data, emit, configs)
             _check(plan, scored_data, studies, workspace, again, out)
         # The same evaluation was killed after its folder was written; MLflow may not have it.
         is_written = left is not None and (workspace / left.access.folder).exists()
@@ -352,14 +353,14 @@ def _emit(fitted: Fitted, dataset: PreparedDataset, plan: ComparisonPlan, files:
 
 
 def check_emitted(
-    plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles, configs: Collection[Config]
+    plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles, configs: Mapping[str, Config]
 ) -> None:
     """Refuse to emit what is not one prediction of cells, before any model is fitted.
 
     Raises:
         InputError: Responses, several predictions, the same file twice, or a file that exists.
     """
-    first, *others = plan.names(configs)
+    first, *others = plan.names(configs.values())
     if len(configs) > 1:
         raise InputError(f"--emit writes one model's cells, but {len(configs)} configs are given. Name one.")
     if dataset.manifest.kind == "responses":
@@ -370,7 +371,8 @@ def check_emitted(
     if others:
         n_models = 1 + len(others)
         raise InputError(f"--emit writes one model's cells, but --models names {n_models}. Name one of them.")
-    if plan.n_seeds > 1 and plan.has_chance(first) and not plan.use_ensembles:
+    (config,) = name_variants([first], configs).values()
+    if plan.n_seeds > 1 and plan.has_chance(config) and not plan.use_ensembles:
         raise InputError(
             f"--emit writes one prediction, but --seeds is {plan.n_seeds}. Give --seeds 1, or --ensemble to "
             "emit the seeds' mean."

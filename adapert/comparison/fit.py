@@ -140,10 +140,10 @@ def _fit(
     joined: PreparedDataset | None,
 ) -> Iterator[tuple[str, int, PerturbationModel]]:
     """Fit every seed of a variant; yield name, seed and model, and last the ensemble where one is wanted."""
-    has_chance = plan.has_chance(config.model.name)
+    has_chance = plan.has_chance(config)
     members = []
     for seed in range(plan.n_seeds if has_chance else 1):
-        model = plan.build(config, config.model.name, seed)
+        model = plan.build(config, seed)
         started = time.perf_counter()
         model.fit(dataset)
         if joined is not None:

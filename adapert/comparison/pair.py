@@ -10,6 +10,7 @@ import pandas as pd
 from adapert.comparison.summary import PAIRED_METRICS
 from adapert.config import Config, read_config
 from adapert.config.presets import locate_config, preset_names
+from adapert.data.trial_graph import has_chance
 from adapert.errors import format_count, join_words
 from adapert.evaluation.catalogue import find_metric
 from adapert.html import build_card, build_sentences, build_table
@@ -18,7 +19,7 @@ from adapert.results.find import RUN_ID, TRIAL_NAME, find_studies, find_trial, i
 from adapert.results.load import load_per_perturbation
 from adapert.selection.decide import pick_reevaluated
 from adapert.statistics.paired import summarize_paired
-from adapert.statistics.pairs import LABEL_MARK, has_one_fit
+from adapert.statistics.pairs import LABEL_MARK
 from adapert.statistics.power import FEWEST_SEEDS, warn_of_tests
 from adapert.statistics.questions import LEVEL
 from adapert.statistics.two_level import CONFIDENCE
@@ -222,7 +223,7 @@ def _pair(first: Side, second: Side) -> tuple[pd.DataFrame, tuple[str, ...]]:
         return nothing, ("Their metrics do not compare: they were scored on different splits.",)
     frames = [frame[frame["split_seed"].isin(splits)] for frame in frames]
     notes: tuple[str, ...] = ()
-    if not any(has_one_fit(str(frame["variant"].iloc[0])) for frame in frames):
+    if all(has_chance(side.config) for side in sides):
         frames, notes = _pair_seeds(frames)
     joined = pd.concat(frames, ignore_index=True)
     return joined[joined["metric"].isin(PAIRED_METRICS)], notes

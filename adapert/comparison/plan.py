@@ -38,8 +38,8 @@ class ComparisonPlan:
             for each other on a busy machine make a fit many times slower.
 
     Raises:
-        InputError: An unknown model or way of emission, no model, an ensemble of one seed, ensembles of
-            models without chance, or validation perturbations that were learned from.
+        InputError: An unknown model or way of emission, no model, an ensemble of one seed, or validation
+            perturbations that were learned from.
     """
 
     models: Sequence[str] | None = None
@@ -68,11 +68,6 @@ class ComparisonPlan:
             raise InputError(
                 "An ensemble is the mean of several seeds, but --seeds is 1. Give --seeds 2 or more."
             )
-        if self.use_ensembles and not any(self.has_chance(name) for name in named):
-            raise InputError(
-                "An ensemble is the mean of several seeds, but no seed changes "
-                f"{', '.join(named)}. Leave --ensemble out, or add adapert to --models."
-            )
 
     @property
     def learned_from(self) -> tuple[SplitName, ...]:
@@ -84,14 +79,26 @@ class ComparisonPlan:
         own = (config.model.name for config in configs)
         return tuple(dict.fromkeys([*own, *default_models()] if self.models is None else self.models))
 
-    def has_chance(self, name: str) -> bool:
-        """Whether a model's fits differ by seed."""
-        # Only the model itself knows; building one does not read data.
-        return self.build(Config(), name, seed=0).is_seeded
+    def check_ensembles(self, variants: Mapping[str, Config]) -> None:
+        """Refuse ensembles where no variant has chance.
 
-    def build(self, config: Config, name: str, seed: int) -> PerturbationModel:
+        Raises:
+            InputError: None has.
+        """
+        if self.use_ensembles and not any(map(self.has_chance, variants.values())):
+            raise InputError(
+                "An ensemble is the mean of several seeds, but no seed changes "
+                f"{', '.join(variants)}. Leave --ensemble out, or add adapert to --models."
+            )
+
+    def has_chance(self, config: Config) -> bool:
+        """Whether fits of a config differ by seed."""
+        # Only the model itself knows; building one does not read data.
+        return self.build(config, seed=0).is_seeded
+
+    def build(self, config: Config, seed: int) -> PerturbationModel:
         """Build an untrained model."""
-        return build_model(config.with_changes({"model.name": name}), seed, torch.device(self.device))
+        return build_model(config, seed, torch.device(self.device))
 
 
 def name_variants(models: Sequence[str], configs: Mapping[str, Config]) -> dict[str, Config]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adapert.config import GraphConfig
+from adapert.config import Config, GraphConfig, read_sections
 from adapert.data.array_tables import Edges, SharedTable
 from adapert.data.schema import BoolArray, FloatArray, IntArray
 from adapert.data.sources import NETWORKS, NONE, check_single, choose_sources
@@ -84,6 +84,12 @@ def is_random(config: GraphConfig) -> bool:
     """Whether a trial's seed changes its graph."""
     is_noisy = config.kept_fraction < 1 or config.added_fraction > 0 or config.rewired_fraction > 0
     return is_noisy or config.edges == "rewired"
+
+
+def has_chance(config: Config) -> bool:
+    """Whether a trial's seed changes the fit: it draws the weights, or noise in the graph."""
+    reads_graph = "graph" in read_sections(config.model.name)
+    return config.has_weights or (reads_graph and is_random(config.graph))
 
 
 def graph_nodes(shared: SharedTable, config: GraphConfig) -> IntArray:

@@ -11,8 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from adapert.commands import in_workspace
-from adapert.config import Config, read_sections
-from adapert.data.trial_graph import is_random
+from adapert.data.trial_graph import has_chance
 from adapert.errors import InputError, format_count
 from adapert.records import TrialRecord, TrialStatus
 from adapert.results.find import open_study
@@ -243,12 +242,6 @@ def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Stud
             n_seeds_of={name: 1 for name, changes in variants.items() if changes.get(SPLIT_SEED, own) != own},
         ),
     )
-
-
-def has_chance(config: Config) -> bool:
-    """Whether a trial's seed changes the fit: it draws the weights, or noise in the graph."""
-    reads_graph = "graph" in read_sections(config.model.name)
-    return config.has_weights or (reads_graph and is_random(config.graph))
 
 
 def _retrain(

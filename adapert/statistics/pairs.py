@@ -32,7 +32,7 @@ FILE_MODEL = "file"
 
 @cache
 def without_chance() -> frozenset[str]:
-    """Name the models whose fit no seed changes."""
+    """Name the models whose fit no seed changes, but where their graph has noise."""
     return frozenset(name for name in model_names() if not is_network(name))
 
 
@@ -102,15 +102,27 @@ def model_of(variant: str) -> str:
     return variant.partition(LABEL_MARK)[0]
 
 
-def has_one_fit(variant: str) -> bool:
+def has_one_fit(rows: pd.DataFrame) -> bool:
     """Whether a variant has one fit on a split, whatever the seed.
 
     Models without chance, predictions of files and ceilings have; an ensemble counts too, whose own
-    between-seed variance is then left out.
+    between-seed variance is then left out. A model without chance of its own has several where its graph
+    has noise, which its seeds' values tell.
+
+    Args:
+        rows: Rows of the variant and one metric.
     """
-    return model_of(variant) in without_chance() | CEILINGS | {FILE_MODEL} or variant.endswith(
-        ENSEMBLE_SUFFIX
-    )
+    variant = str(rows["variant"].iloc[0])
+    if model_of(variant) in CEILINGS | {FILE_MODEL} or variant.endswith(ENSEMBLE_SUFFIX):
+        return True
+    return model_of(variant) in without_chance() and not _differs_by_seed(rows)
+
+
+def _differs_by_seed(rows: pd.DataFrame) -> bool:
+    if rows["seed"].nunique() < 2:
+        return False
+    values = rows.groupby(["split_seed", "perturbation"], observed=True)["value"]
+    return not np.allclose(values.min(), values.max(), equal_nan=True)
 
 
 def align_pairs(
@@ -132,7 +144,7 @@ def align_pairs(
     if rows["value"].isna().all() or reference_rows["value"].isna().all():
         return np.empty((0, 0)), np.empty((0, 0)), np.empty(0, dtype=str)
     own, other = pivot_replicates(rows), pivot_replicates(reference_rows)
-    is_one, is_other = (has_one_fit(str(table["variant"].iloc[0])) for table in (rows, reference_rows))
+    is_one, is_other = has_one_fit(rows), has_one_fit(reference_rows)
     seeds = None if is_one and is_other else other.index if is_one else own.index
     if is_one:
         own = _repeat(own, seeds)

@@ -170,9 +170,9 @@ def read_noise(variant: str) -> Dose:
 
 
 def compare_models(frame: pd.DataFrame) -> pd.DataFrame:
-    """Answer `MODELS`: each model that seeds change, ensemble and file of predictions minus every reference.
+    """Answer `MODELS`: each model with chance of its own, ensemble and file minus every reference.
 
-    References are the models that no seed changes, and the other files of predictions.
+    References are the models without (`without_chance`), and the other files of predictions.
 
     Args:
         frame: The long table of one evaluation.

@@ -373,7 +373,7 @@ def test_what_cannot_be_emitted_is_refused(
     (tmp_path / "old").write_text("")
     files = (tmp_path / names[0], tmp_path / names[1])
     with pytest.raises(InputError, match=re.escape(says)):
-        check_emitted(plan_of(*models, **changes), tiny_dataset, files, [Config()])
+        check_emitted(plan_of(*models, **changes), tiny_dataset, files, {"": Config()})
 
 
 def test_an_evaluation_that_was_left_emits_its_cells_anew(
@@ -398,7 +398,18 @@ def test_an_ensemble_of_several_seeds_can_be_emitted(
     tiny_dataset: PreparedDataset, tmp_path: Path, plan_of: PlanOf
 ) -> None:
     plan = plan_of("adapert", n_seeds=2, use_ensembles=True)
-    check_emitted(plan, tiny_dataset, (tmp_path / "p", tmp_path / "r"), [Config()])
+    check_emitted(plan, tiny_dataset, (tmp_path / "p", tmp_path / "r"), {"": Config()})
+
+
+def test_seeds_of_a_noisy_graph_are_several_predictions(
+    tiny_dataset: PreparedDataset, tmp_path: Path, plan_of: PlanOf
+) -> None:
+    kernel = Config().with_changes({"model.name": "kernel_ridge"})
+    noisy = kernel.with_changes({"graph.kept_fraction": 0.5})
+    plan, files = plan_of("kernel_ridge", n_seeds=2), (tmp_path / "p", tmp_path / "r")
+    check_emitted(plan, tiny_dataset, files, {"": kernel})
+    with pytest.raises(InputError, match=r"one prediction, but --seeds is 2\. Give --seeds 1, or --ensemble"):
+        check_emitted(plan, tiny_dataset, files, {"": noisy})
 
 
 def test_responses_have_no_cells_to_emit(
@@ -406,7 +417,7 @@ def test_responses_have_no_cells_to_emit(
 ) -> None:
     responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     with pytest.raises(InputError, match="prepared from responses"):
-        check_emitted(plan_of("mean"), responses, (tmp_path / "p", tmp_path / "r"), [Config()])
+        check_emitted(plan_of("mean"), responses, (tmp_path / "p", tmp_path / "r"), {"": Config()})
 
 
 def test_several_configs_are_one_access_and_each_is_kept_with_its_study(

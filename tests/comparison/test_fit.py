@@ -29,6 +29,16 @@ def test_a_model_named_twice_is_one_row(
     assert [row.variant for row in rows] == ["mean", "control"]
 
 
+@pytest.mark.parametrize("noise", ["kept_fraction", "added_fraction", "rewired_fraction"])
+def test_noise_in_the_graph_gives_a_model_without_chance_of_its_own_several_fits(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf, noise: str
+) -> None:
+    noisy = small_config.with_changes({"model.name": "kernel_ridge", f"graph.{noise}": 0.5})
+    rows = fit(plan_of("mean", "kernel_ridge", n_seeds=3, use_ensembles=True), noisy, tiny_dataset)
+    of_kernel = [("kernel_ridge", 0), ("kernel_ridge", 1), ("kernel_ridge", 2), ("kernel_ridge_ensemble", 0)]
+    assert [(row.variant, row.seed) for row in rows] == [("mean", 0), *of_kernel]
+
+
 def test_fits_cannot_read_the_split_that_is_opened(
     tiny_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch, small_config: Config, plan_of: PlanOf
 ) -> None:

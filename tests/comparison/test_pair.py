@@ -161,6 +161,18 @@ def test_the_same_split_and_seeds_are_compared_of_several(
     assert row["second"] == pytest.approx(np.mean(other[:2]))
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_said"), [({}, False), ({"graph.kept_fraction": 0.5}, True)], ids=["one_fit", "noise"]
+)
+def test_noise_in_the_graph_makes_the_one_seed_of_kernel_ridge_one_of_several(
+    workspace: Path, tried: HandMade, add_trial: Add, changes: dict[str, object], is_said: bool
+) -> None:
+    add_trial(tried, "001", **{"model.name": "kernel_ridge"} | changes)
+    add_trial(tried, "002", tau=0.5)
+    compared = compare_pair(workspace, "try/001", "try/2")
+    assert any(note.startswith("Each was trained with one seed") for note in compared.notes) == is_said
+
+
 def test_trials_without_a_shared_seed_are_averaged_and_that_is_said(
     workspace: Path, tried: HandMade, add_trial: Add
 ) -> None:

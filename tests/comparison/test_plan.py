@@ -16,7 +16,6 @@ from adapert.errors import InputError
         (("mean", "rigde_both"), {}, "There is no model 'rigde_both'. Did you mean 'ridge_both'?"),
         (("mean",), {"emission": "titled"}, "no way of emission 'titled'. Did you mean 'tiled'?"),
         (("adapert",), {"n_seeds": 1, "use_ensembles": True}, "--seeds is 1"),
-        (("mean", "control"), {"use_ensembles": True}, "no seed changes mean, control"),
         (("mean",), {"refit": "tran"}, "no --refit 'tran'. Did you mean 'train'?"),
         (("mean",), {"refit": "train+validation", "split": "validation"}, "from those of --split validation"),
     ],
@@ -26,6 +25,15 @@ def test_a_wrong_plan_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         plan_of(*models, **changes)
+
+
+def test_ensembles_need_a_config_with_chance(plan_of: PlanOf) -> None:
+    kernel = Config().with_changes({"model.name": "kernel_ridge"})
+    plan = plan_of("mean", "kernel_ridge", use_ensembles=True)
+    with pytest.raises(InputError, match=r"no seed changes mean, kernel_ridge\. Leave --ensemble out"):
+        plan.check_ensembles(name_variants(plan.names([kernel]), {"": kernel}))
+    noisy = kernel.with_changes({"graph.kept_fraction": 0.5})
+    plan.check_ensembles(name_variants(plan.names([noisy]), {"": noisy}))
 
 
 def test_a_config_stands_for_its_model_and_other_models_have_their_defaults() -> None:

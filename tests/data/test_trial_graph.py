@@ -3,19 +3,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fixtures.dataset import build_tiny_dataset, with_second_network
 
-from adapert.config import GraphConfig
+from adapert.config import Config, GraphConfig
 from adapert.data.array_tables import SharedTable
 from adapert.data.trial_graph import (
     TrialEdges,
     build_trial_graph,
     check_in_graph,
     draw_edges,
+    has_chance,
     is_random,
     rewire_sources,
 )
 from adapert.errors import InputError
+from adapert.registry import build_model
 
 SHARED = with_second_network(build_tiny_dataset()).shared
 N_NODES = len(SHARED.node_names)
@@ -184,3 +187,25 @@ def test_a_gene_outside_of_the_graph_is_refused_by_name() -> None:
     check_in_graph(shared, GraphConfig(nodes="perturbed"), range(9))
     with pytest.raises(InputError, match=r"graph\.nodes 'perturbed' .* but 'G09', 'G12' are not\. Train"):
         check_in_graph(shared, GraphConfig(nodes="perturbed"), [0, 12, 9])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.name": "adapert", "training.max_epochs": 1},
+        {"model.name": "kernel_ridge"},
+        {"model.name": "kernel_ridge", "graph.edges": "rewired"},
+        {"model.name": "kernel_ridge", "graph.added_fraction": 0.5},
+        {"model.name": "ridge_network", "graph.edges": "rewired"},
+        {"model.name": "mean"},
+    ],
+    ids=lambda changes: "-".join(str(value) for value in changes.values()),
+)
+def test_fits_of_two_seeds_differ_where_there_is_chance(changes: dict[str, Any]) -> None:
+    config, dataset = Config().with_changes(changes), build_tiny_dataset()
+    first, second = (build_model(config, seed, torch.device("cpu")) for seed in (0, 1))
+    for model in (first, second):
+        model.fit(dataset)
+    wanted = [str(name) for name in dataset.splits["validation"].table.perturbations]
+    is_same = np.array_equal(first.predict(wanted), second.predict(wanted))
+    assert has_chance(config) != is_same

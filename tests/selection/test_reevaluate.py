@@ -6,10 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
 from fixtures.dataset import build_tiny_dataset, write_prepared
 from fixtures.ledger import HandMade
 from fixtures.narrowed import of_kind, present
@@ -21,7 +19,6 @@ from adapert.api import pick as pick_through_api
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.records import TrialStatus
-from adapert.registry import build_model
 from adapert.results.find import open_study
 from adapert.selection import reevaluate as reevaluation
 from adapert.selection.decide import count_retrained, pick_reevaluated
@@ -32,7 +29,6 @@ from adapert.selection.reevaluate import (
     add_intervals,
     build_reevaluation,
     expect_retraining,
-    has_chance,
     pick_config,
 )
 from adapert.study.engine.events import StudyDefined
@@ -123,28 +119,6 @@ def test_what_a_seed_changes_is_fitted_with_every_fresh_seed() -> None:
     kernel = {"model.name": "kernel_ridge"}
     assert seeds_of_the_best(kernel, kernel | {"graph.kept_fraction": 0.5}) == {4, 5, 6}
     assert seeds_of_the_best({"graph.top_k": 5}, kernel) == {4, 5, 6}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"model.name": "adapert", "training.max_epochs": 1},
-        {"model.name": "kernel_ridge"},
-        {"model.name": "kernel_ridge", "graph.edges": "rewired"},
-        {"model.name": "kernel_ridge", "graph.added_fraction": 0.5},
-        {"model.name": "ridge_network", "graph.edges": "rewired"},
-        {"model.name": "mean"},
-    ],
-    ids=lambda changes: "-".join(str(value) for value in changes.values()),
-)
-def test_fits_of_two_seeds_differ_where_there_is_chance(changes: dict[str, Any]) -> None:
-    config, dataset = Config().with_changes(changes), build_tiny_dataset()
-    first, second = (build_model(config, seed, torch.device("cpu")) for seed in (0, 1))
-    for model in (first, second):
-        model.fit(dataset)
-    wanted = [str(name) for name in dataset.splits["validation"].table.perturbations]
-    is_same = np.array_equal(first.predict(wanted), second.predict(wanted))
-    assert has_chance(config) != is_same
 
 
 @pytest.mark.parametrize(

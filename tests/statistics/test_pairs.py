@@ -7,6 +7,7 @@ from fixtures.store import MakeTable
 
 from adapert.comparison.fit import ENSEMBLE_SUFFIX
 from adapert.comparison.plan import ComparisonPlan
+from adapert.config import Config
 from adapert.errors import InputError
 from adapert.evaluation.reproducibility import REPLICATES
 from adapert.registry import MODELS
@@ -62,14 +63,40 @@ def test_two_models_without_chance_are_one_pair_a_split(make_table: MakeTable) -
     assert other.tolist() == [[1.0]]
 
 
+def test_seeds_of_a_noisy_graph_are_fits_of_their_own(make_table: MakeTable) -> None:
+    noisy = _rows(make_table, "kernel_ridge", {0: {"A": 5.0}, 1: {"A": 6.0}})
+    full = _rows(make_table, "full", {0: {"A": 1.0}, 1: {"A": 3.0}})
+    own, other, _ = align_pairs(noisy, full)
+    assert own.tolist() == [[5.0], [6.0]]
+    assert other.tolist() == [[1.0], [3.0]]
+    own, other, _ = align_pairs(noisy, _rows(make_table, "mean", {0: {"A": 2.0}}))
+    assert own.tolist() == [[5.0], [6.0]]
+    assert other.tolist() == [[2.0], [2.0]]
+
+
 def test_models_without_chance_are_those_of_the_registry() -> None:
     plan = ComparisonPlan(split="validation")
-    assert {name for name in MODELS if not plan.has_chance(name)} == pairs.without_chance()
+    configs = {name: Config().with_changes({"model.name": name}) for name in MODELS}
+    assert {name for name in MODELS if not plan.has_chance(configs[name])} == pairs.without_chance()
+
+
+def test_ceilings_are_the_experiment_s_replicates() -> None:
     assert set(REPLICATES) == pairs.CEILINGS
-    assert has_one_fit(f"adapert{ENSEMBLE_SUFFIX}")
-    assert has_one_fit("kernel_ridge:tuned")
-    assert not has_one_fit("full")
-    assert not has_one_fit("adapert:tuned")
+
+
+@pytest.mark.parametrize(
+    ("variant", "is_one"),
+    [
+        (f"adapert{ENSEMBLE_SUFFIX}", True),
+        ("kernel_ridge:tuned", True),
+        ("full", False),
+        ("adapert:tuned", False),
+    ],
+)
+def test_the_name_of_a_variant_says_whether_it_has_one_fit(
+    make_table: MakeTable, variant: str, is_one: bool
+) -> None:
+    assert has_one_fit(_rows(make_table, variant, {0: {"A": 1.0}})) == is_one
 
 
 def test_every_group_is_compared_and_all_together(make_table: MakeTable) -> None:

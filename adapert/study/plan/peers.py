@@ -13,9 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from adapert.config import Config, model_names, packaged_models
+from adapert.data.trial_graph import has_chance
 from adapert.errors import InputError, name_some, nearest
 from adapert.plugins import load_plugin
-from adapert.statistics.pairs import LABEL_MARK, without_chance
+from adapert.statistics.pairs import LABEL_MARK
 from adapert.study.plan.space import SearchSpace, is_varied
 from adapert.study.plan.study import Design, Search, Study, check_name
 
@@ -218,7 +219,7 @@ def build_comparison(
                 named = variant if seed == own else f"{variant}{_SPLIT}{seed}"
                 redrawn = {} if seed == own else {_SPLIT_SEED: seed}
                 variants[named] = changes_to(config, base) | redrawn
-                of_one_fit += [named] if model in without_chance() else []
+                of_one_fit += [] if has_chance(config) else [named]
     plan = Design(
         kind="peers",
         variants=variants,

@@ -114,6 +114,14 @@ def test_every_system_meets_the_same_seeds_and_splits_in_both_forms() -> None:
     assert study.plan.size == 6 * 5 + 3
 
 
+def test_a_system_that_noise_in_the_graph_gives_chance_meets_every_seed() -> None:
+    base = Config().with_changes({"graph.kept_fraction": 0.5})
+    study = build_comparison("peers", base, ("kernel_ridge", "mean"), {}, 4, 1)
+    assert isinstance(study.plan, Design)
+    assert list(study.plan.seeds_of("kernel_ridge")) == [4, 5, 6, 7, 8]
+    assert list(study.plan.seeds_of("mean")) == [4]
+
+
 def test_the_split_of_the_base_config_is_not_drawn_twice() -> None:
     base = Config().with_changes({"data.split_seed": 2})
     study = build_comparison("peers", base, ("adapert",), {"adapert": base}, 1, 3)
