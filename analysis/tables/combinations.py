@@ -19,8 +19,9 @@ from adapert.statistics.combinations import pool_unseen_genes
 from adapert.statistics.estimates import CONFIDENCE
 from adapert.statistics.paired import summarize_paired
 from analysis.figures.prediction import model_label
+from analysis.tables.effect_sizes import GAIN, NO_GAIN_CAPTION, write_gain
 from analysis.tables.performance import describe_evaluation, row_label
-from analysis.tables.table import MISSING, MOST_PERCENT, PaperTable, decimal, percentage
+from analysis.tables.table import MISSING, PaperTable, decimal
 
 COMBINATIONS_STEM = "table_combinations"
 
@@ -28,8 +29,6 @@ ADDITIVE = "additive"
 
 COMPARED = ("l2_top_1000", "rmse_top_20_degs")
 """Metric of the improvement: the paper's, or the other where the data have no control expression."""
-
-_GAIN = ["improvement_percent", "improvement_percent_low", "improvement_percent_high"]
 
 
 def summarize_combination_gains(frame: pd.DataFrame) -> pd.DataFrame:
@@ -48,15 +47,15 @@ def summarize_combination_gains(frame: pd.DataFrame) -> pd.DataFrame:
     metric = next((name for name in COMPARED if (summary["metric"] == name).any()), None)
     rows = frame[(frame["metric"] == metric) & ~frame["variant"].isin(list(LABELS))]
     if summary.empty or not (rows["variant"] == ADDITIVE).any() or rows["variant"].nunique() < 2:
-        return summary.assign(**dict.fromkeys(_GAIN, np.nan))
+        return summary.assign(**dict.fromkeys(GAIN, np.nan))
     paired = summarize_paired(pool_unseen_genes(rows), ADDITIVE, ("n_unseen_genes",))
     of_additive = summary[(summary["variant"] == ADDITIVE) & (summary["metric"] == metric)]
     means = paired["n_unseen_genes"].map(of_additive.set_index("n_unseen_genes")["mean"])
     scale = 100 * find_metric(str(metric)).gain / means.replace(0, np.nan)
-    for name, source in zip(_GAIN, ["difference", "low", "high"], strict=True):
+    for name, source in zip(GAIN, ["difference", "low", "high"], strict=True):
         paired[name] = scale * paired[source]
-    paired[_GAIN[1:]] = np.sort(paired[_GAIN[1:]], axis=1)  # a gain in an error is a negative difference
-    return summary.merge(paired[[*keys, *_GAIN]], on=keys, how="left")
+    paired[GAIN[1:]] = np.sort(paired[GAIN[1:]], axis=1)  # a gain in an error is a negative difference
+    return summary.merge(paired[[*keys, *GAIN]], on=keys, how="left")
 
 
 def build_combination_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable | None:
@@ -69,7 +68,7 @@ def build_combination_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> P
     summary = summarize_combination_gains(frame)
     if summary.empty:
         return None
-    has_gain = summary[_GAIN[0]].notna()
+    has_gain = summary[GAIN[0]].notna()
     metric = summary.loc[has_gain, "metric"].iloc[0] if has_gain.any() else None
     improvement = (
         ""
@@ -77,7 +76,7 @@ def build_combination_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> P
         else (
             f" Over {model_label(ADDITIVE)}: mean gain in {COMBINATION_METRICS[metric]} on the same "
             f"combinations, in percent of that model's mean, with its {CONFIDENCE:.0%} interval; "
-            f"none where that is wider than ±{MOST_PERCENT} %."
+            f"{NO_GAIN_CAPTION}."
         )
     )
     cells = [
@@ -108,8 +107,7 @@ def _rows(group: str, part: pd.DataFrame, compared: str | None) -> list[dict[str
                 row[_head(metric)] = MISSING if found is None else _estimate(found)
         if compared is not None:
             gain = by_metric.get(compared, {})
-            shown = _GAIN if gain.get("n_perturbations", 0) >= FEWEST_SHOWN else _GAIN[:1]
-            row[f"over {model_label(ADDITIVE)}"] = percentage(*(gain.get(name, np.nan) for name in shown))
+            row[f"over {model_label(ADDITIVE)}"] = write_gain(gain)
         rows.append(row)
     return rows
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adapert.comparison.summary import ALL, LABELS
+from adapert.comparison.summary import ALL, FEWEST_SHOWN, LABELS
 from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
@@ -28,10 +28,16 @@ _STAND_IN_CAPTION = (
     f"for {find_metric(DES).label}."
 )
 
-_GAIN = ["improvement_percent", "improvement_percent_low", "improvement_percent_high"]
+GAIN = ["improvement_percent", "improvement_percent_low", "improvement_percent_high"]
+"""Columns of a gain in percent and its interval."""
+
+NO_GAIN_CAPTION = (
+    f"no gain where that is wider than ±{MOST_PERCENT} %, no interval below {FEWEST_SHOWN} perturbations"
+)
+
 _COLUMNS = [
     *("effect_size", "metric", "model", "baseline", "model_mean", "baseline_mean"),
-    *("difference", "low", "high", "p_holm", *_GAIN, "n_perturbations", "n_seeds"),
+    *("difference", "low", "high", "p_holm", *GAIN, "n_perturbations", "n_seeds"),
 ]
 
 
@@ -62,9 +68,9 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
         paired = paired.merge(of_variant[columns], on=["effect_size", "metric"], how="left")
     gain = paired["metric"].map(lambda metric: find_metric(metric).gain)
     size = paired["baseline_mean"].abs().replace(0, np.nan)
-    for name, source in zip(_GAIN, ["difference", "low", "high"], strict=True):
+    for name, source in zip(GAIN, ["difference", "low", "high"], strict=True):
         paired[name] = 100 * gain * paired[source] / size
-    paired[_GAIN[1:]] = np.sort(paired[_GAIN[1:]], axis=1)  # a gain in an error is a negative difference
+    paired[GAIN[1:]] = np.sort(paired[GAIN[1:]], axis=1)  # a gain in an error is a negative difference
     if paired["effect_size"].nunique() == 2:  # all perturbations are of one group
         paired = paired[paired["effect_size"] != ALL]
     orders = {"effect_size": [*EFFECT_SIZES, ALL], "metric": choose_size_metrics(frame)}
@@ -103,10 +109,9 @@ def build_effect_size_table(
         title=f"{pair} by effect size, {describe_evaluation(record)}",
         caption=(
             "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "
-            "perturbations, in percent of the other model's mean (none where that is so near 0 that the "
-            f"interval is wider than ±{MOST_PERCENT} %), with the "
-            f"{CONFIDENCE:.0%} interval of that difference in brackets (two-level bootstrap); * p < "
-            f"{LEVEL:g} ({MODELS.rule}).{chosen}{stand_in}"
+            f"perturbations, in percent of the other model's mean, with that difference's {CONFIDENCE:.0%} "
+            f"interval in brackets (two-level bootstrap; {NO_GAIN_CAPTION}); * p < {LEVEL:g} "
+            f"({MODELS.rule}).{chosen}{stand_in}"
         ),
         frame=summary,
         cells=pd.DataFrame([row for group, part in groups for row in _rows(str(group), part, heads)]),
@@ -118,6 +123,13 @@ def choose_size_metrics(frame: pd.DataFrame) -> tuple[str, str, str]:
     """Choose the columns of Table 3: DES where the data have cells, else what stands in for it."""
     has_tests = (frame["metric"] == DES).any()
     return ("pearson_delta", DES if has_tests else RANK_OVERLAP, "pds")
+
+
+def write_gain(row: Mapping[Any, Any]) -> str:
+    """Write the columns `GAIN`: `MISSING` without a gain, no interval below `FEWEST_SHOWN` perturbations."""
+    if (written := percentage(*(row.get(name, np.nan) for name in GAIN))) == MISSING:
+        return MISSING
+    return written if row["n_perturbations"] >= FEWEST_SHOWN else percentage(row[GAIN[0]])
 
 
 def _choose(frame: pd.DataFrame, baseline: str | None) -> tuple[str, str | None]:
@@ -149,5 +161,5 @@ def _rows(group: str, part: pd.DataFrame, heads: Mapping[str, str]) -> list[dict
 
 
 def _improvement(row: Mapping[Any, Any]) -> str:
-    written = percentage(*(row[name] for name in _GAIN))
+    written = write_gain(row)
     return f"{written} *" if written != MISSING and row["p_holm"] < LEVEL else written

@@ -77,7 +77,7 @@ def summarize_systems(frame: pd.DataFrame) -> pd.DataFrame:
         A row an effect size (`ALL` first), system and metric of the tables: system, group, reads, the columns
         of `summarize_performance`, best (the variant of the best mean), difference, difference_low,
         difference_high, p and p_holm of the system minus that, from `compare_with_best`; is_best, and
-        is_level where a test does not tell the system from the best.
+        is_level where a test does not tell the system from the best; not where there is no test.
     """
     metrics = _shown_metrics(frame)
     tested = [metric for metric in metrics if metric != SCALAR]
@@ -101,8 +101,8 @@ def summarize_systems(frame: pd.DataFrame) -> pd.DataFrame:
     summary = summary.merge(of_best, on=keys, how="left")
     summary = summary.merge(compared[columns], on=[*keys, "variant"], how="left")
     summary["is_best"] = _find_best(summary)
-    is_compared = summary["best"].notna() & summary["mean"].notna()
-    summary["is_level"] = is_compared & ~summary["is_best"] & ~(summary["p_holm"] < LEVEL)
+    # Where nothing is tested, as of one perturbation, p is NaN.
+    summary["is_level"] = ~summary["is_best"] & (summary["p_holm"] >= LEVEL)
     facts = frame[["variant", "system", "group", "reads"]].drop_duplicates("variant")
     first = ["effect_size", "system", "group", "reads"]
     summary = summary.merge(facts, on="variant", how="left")

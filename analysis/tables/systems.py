@@ -14,7 +14,7 @@ from adapert.statistics.pairs import ALL
 from adapert.statistics.questions import BEST, LEVEL
 from analysis.figures.prediction import model_label
 from analysis.predictions import MODEL
-from analysis.tables.effect_sizes import choose_size_metrics
+from analysis.tables.effect_sizes import NO_GAIN_CAPTION, choose_size_metrics, write_gain
 from analysis.tables.leaderboard import CHOSEN_HERE, OWN_VERSIONS
 from analysis.tables.performance import (
     DE_METRICS,
@@ -25,7 +25,7 @@ from analysis.tables.performance import (
     choose_de_metrics,
 )
 from analysis.tables.system_scores import Compared, Scores, order_systems
-from analysis.tables.table import MISSING, MOST_PERCENT, PaperTable, decimal, percentage
+from analysis.tables.table import MISSING, PaperTable, decimal
 
 SYSTEM_STEMS = ("table_1_systems", "table_2_systems", "table_3_systems")
 PERFORMANCE_STEM, DE_STEM, SIZES_STEM = SYSTEM_STEMS
@@ -149,8 +149,7 @@ def _write_gain(gain: pd.DataFrame | None, metric: str, size: str) -> str:
     if gain is None:
         return MISSING
     found = gain[(gain["metric"] == metric) & (gain["effect_size"] == size)]
-    columns = ["improvement_percent", "improvement_percent_low", "improvement_percent_high"]
-    return percentage(*found[columns].iloc[0]) if len(found) else MISSING
+    return write_gain(found.iloc[0].to_dict()) if len(found) else MISSING
 
 
 def _best_of(found: Iterable["pd.Series[float] | None"]) -> BoolArray:
@@ -196,8 +195,7 @@ def _describe_gain(scores: Mapping[str, Scores]) -> str:
     return (
         f"Gain: mean difference of {model_label(MODEL)} and the best other by "
         f"{find_metric(GLOBAL_METRICS[0]).label} ({', '.join(rivals)}) on the same perturbations, in percent "
-        f"of the other's mean, with its {CONFIDENCE:.0%} interval; none where that is wider than "
-        f"±{MOST_PERCENT} %."
+        f"of the other's mean, with its {CONFIDENCE:.0%} interval; {NO_GAIN_CAPTION}."
     )
 
 

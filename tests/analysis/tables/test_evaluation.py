@@ -11,7 +11,7 @@ from fixtures.store import MakeTable
 from adapert.comparison.summary import read_evaluation
 from adapert.errors import InputError
 from analysis.tables import build_evaluation_tables
-from analysis.tables.effect_sizes import build_effect_size_table, summarize_improvement
+from analysis.tables.effect_sizes import GAIN, build_effect_size_table, summarize_improvement, write_gain
 from analysis.tables.performance import build_de_table, build_performance_table, summarize_performance
 
 GROUPS = {"small": ["A", "B", "C", "D"], "large": ["W", "X", "Y", "Z"]}
@@ -145,11 +145,34 @@ def test_table_3_is_against_the_best_other_model(of_cells: pd.DataFrame) -> None
     assert "best mean Pearson-delta among the rest" in table.caption
 
 
+def test_an_improvement_on_few_perturbations_has_no_interval(of_cells: pd.DataFrame) -> None:
+    table = present(build_effect_size_table(of_cells[of_cells["perturbation"] != "D"], RECORD))
+    assert table.cells["Effect size"].tolist()[::3] == ["small (n=3)", "large (n=4)", "all (n=7)"]
+    assert ["[" in cell for cell in table.cells["PDS"][2::3]] == [False, True, True]
+    assert "no interval below 4 perturbations" in table.caption
+
+
 def test_one_group_alone_is_shown_once(of_cells: pd.DataFrame) -> None:
     small = of_cells[of_cells["effect_size"] == "small"]
     table = present(build_effect_size_table(small, RECORD, baseline="mean"))
     assert table.cells["Effect size"].tolist() == ["small (n=4)", "", ""]
     assert "best mean" not in table.caption
+
+
+@pytest.mark.parametrize(
+    ("interval", "n", "written"),
+    [
+        ((5.0, 15.0), 4, "+10.0 % [+5.0, +15.0]"),
+        ((5.0, 15.0), 3, "+10.0 %"),
+        ((-500.0, 520.0), 3, "-"),
+        ((np.nan, np.nan), 1, "+10.0 %"),
+    ],
+)
+def test_a_gain_is_written_with_an_interval_where_perturbations_are_enough(
+    interval: tuple[float, float], n: int, written: str
+) -> None:
+    row = dict(zip(GAIN, [10.0, *interval], strict=True)) | {"n_perturbations": n}
+    assert write_gain(row) == written
 
 
 def test_one_model_alone_has_no_table_3(of_cells: pd.DataFrame) -> None:

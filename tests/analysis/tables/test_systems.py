@@ -181,6 +181,28 @@ def test_what_one_family_alone_would_decide_is_not_told_apart(make_table: MakeTa
     assert [row["is_level"] for row in rows] == [False, True]
 
 
+def test_one_perturbation_has_no_test_and_so_no_mark(frames: dict[str, pd.DataFrame]) -> None:
+    frame = frames["k562"]
+    one = frame[(frame["effect_size"] == "large") | (frame["perturbation"] == "small0")]
+    rows = summarize_systems(one).query("effect_size == 'small'")
+    assert rows["p_holm"].isna().all()
+    assert not rows["is_level"].any()
+
+
+@pytest.mark.parametrize(("n", "has_interval"), [(3, False), (4, True)])
+def test_a_gain_on_few_perturbations_has_no_interval(
+    frames: dict[str, pd.DataFrame], n: int, has_interval: bool
+) -> None:
+    frame = frames["rpe1"]
+    few = frame["effect_size"].ne("small") | frame["perturbation"].isin(
+        [f"small{number}" for number in range(n)]
+    )
+    by_size = build_system_tables(compare({"rpe1": frame[few]}))[2]
+    shown = by_size.cells.set_index(("", "System"))["rpe1", "PDS ↑"]["AdaPert's gain"].tolist()
+    assert ["[" in cell for cell in shown] == [has_interval, True]
+    assert "no interval below 4 perturbations" in by_size.caption
+
+
 def test_the_best_is_bold_and_its_equals_are_marked(tables: list[PaperTable]) -> None:
     performance = tables[0]
     systems = performance.cells["", "System"].tolist()
