@@ -163,6 +163,11 @@ def _check_sizes(n_single: int, n_genes: int, n_pathways: int, smallest: int) ->
         raise InputError(
             f"A simulated experiment must have cells, controls and batches, but one is {smallest}."
         )
+    if n_genes < COMMON_GENES:
+        raise InputError(
+            f"A simulated experiment must measure at least {COMMON_GENES} genes, but it is to measure "
+            f"{n_genes}. Change n_genes."
+        )
     if not 2 <= n_single <= n_genes:
         raise InputError(
             "A simulated experiment must perturb at least 2 genes and no more than it measures, but it is "

@@ -193,6 +193,7 @@ def test_effects_of_a_gene_do_not_depend_on_the_others_perturbed(tmp_path: Path)
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
+        ({"n_genes": 7, "n_perturbations": 4}, "must measure at least 8 genes, but it is to measure 7"),
         ({"n_controls": 0}, "must have cells, controls and batches, but one is 0"),
         ({"n_genes": 200, "n_pathways": 1}, "at least 2 pathways and no more than genes"),
         ({"n_perturbations": 90, "n_genes": 50}, "to perturb 81 of 50"),
