@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 
 from adapert.data.array_tables import CellTable
 from adapert.data.choices import PrepareChoices
@@ -160,13 +161,14 @@ def _label_rows(
 def _read_n_cells(obs: pd.DataFrame, column: str | None) -> IntArray:
     if column is None:
         return np.ones(len(obs), dtype=np.int32)
-    numbers = pd.to_numeric(obs[column], errors="coerce")
-    if numbers.isna().any() or (numbers < 0).any():
+    numbers = pd.to_numeric(obs[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    is_number = (numbers >= 0) & (numbers <= np.iinfo(np.int32).max) & (np.floor(numbers) == numbers)
+    if not is_number.all():
         raise InputError(
             f"Numbers of cells must be whole numbers, but column '{column}' has others. Name another with "
             f"{N_CELLS.option}."
         )
-    return numbers.to_numpy().astype(np.int32)
+    return numbers.astype(np.int32)
 
 
 def _read_deltas(
@@ -194,6 +196,7 @@ def _read_deltas(
     deg_mask = np.zeros(delta.shape, dtype=bool)
     if layer is not None:
         marks = read_matrix(file.matrix(layer), labelled.rows[in_file], scratch)
+        _check_marks(marks, layer, symbols.names)
         deg_mask = marks.toarray()[position][:, candidates] != 0
 
     training = np.flatnonzero(np.isin(labelled.names, split["train"]))
@@ -203,6 +206,18 @@ def _read_deltas(
     )
     note_genes(symbols, len(kept))
     return symbols.names[candidates][kept], delta[:, kept], deg_mask[:, kept]
+
+
+def _check_marks(marks: scipy.sparse.csr_array, layer: str, gene_names: StringArray) -> None:
+    """Refuse what marks no DEGs: p-values, which would all count as marks, and NaN."""
+    is_bad = ~(np.isfinite(marks.data) & (np.rint(marks.data) == marks.data))
+    if n_bad := int(is_bad.sum()):
+        values = "1 value that is none" if n_bad == 1 else f"{n_bad:,} values that are none"
+        raise InputError(
+            f"Marks of DEGs must be whole numbers, 0 for no DEG, but '{layer}' holds {values}, the first in "
+            f"'{gene_names[marks.indices[np.argmax(is_bad)]]}'. Name a layer of marks with "
+            "--significant-layer, such as whether a p-value is below 0.05."
+        )
 
 
 def _write_responses(

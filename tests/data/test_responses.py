@@ -110,6 +110,24 @@ def test_responses_without_units_are_noted_and_called_so(
     assert any("name them with --units" in line for line in logged.messages)
 
 
+@pytest.mark.parametrize("mark", [np.nan, np.inf, 0.03])
+def test_what_marks_no_degs_is_refused(
+    prepare: PrepareResponses, responses: anndata.AnnData, mark: float
+) -> None:
+    marks = responses.layers["significant"].astype(np.float32)
+    marks[3, 7] = mark
+    responses.layers["significant"] = marks
+    with pytest.raises(InputError, match="'significant' holds 1 value that is none, the first in 'GENE0008'"):
+        prepare(responses, min_cells=1)
+
+
+def test_degs_may_be_marked_by_their_direction(prepare: PrepareResponses, responses: anndata.AnnData) -> None:
+    plain = by_name(prepare(responses, min_cells=1), "deg_mask")
+    responses.layers["significant"] = responses.layers["significant"] * np.sign(responses.X)
+    signed = by_name(prepare(responses, min_cells=1), "deg_mask")
+    assert all(np.array_equal(signed[name], plain[name]) for name in plain)
+
+
 def test_control_rows_are_left_out(prepare: PrepareResponses, responses: anndata.AnnData) -> None:
     responses.obs_names = ["non-targeting", *PERTURBATIONS[1:]]
     assert prepare(responses, min_cells=1).manifest.counts["perturbations"] == 19
@@ -135,7 +153,14 @@ def test_order_of_rows_makes_no_difference(prepare: PrepareResponses, responses:
         ),
         ({}, {"n_cells_column": "cells"}, "--n-cells-column must name a column, but there is no 'cells'"),
         ({"X": np.full((20, 30), np.nan)}, {}, "Responses must be numbers, but 600 values are NaN"),
-        ({"obs": pd.DataFrame({"n_cells": ["many"] * 20}, index=PERTURBATIONS)}, {}, "must be whole numbers"),
+        *(
+            (
+                {"obs": pd.DataFrame({"n_cells": [number] * 20}, index=PERTURBATIONS)},
+                {},
+                "Numbers of cells must be whole numbers",
+            )
+            for number in ("many", 20.5, np.inf, 1e10, -3)
+        ),
     ],
 )
 def test_bad_responses_are_refused(
