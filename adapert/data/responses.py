@@ -153,7 +153,7 @@ def _label_rows(
         names=names[order],
         rows=rows[order],
         n_cells=n_cells[order],
-        dropped=tuple(names[is_few].tolist()),
+        dropped=tuple(sorted(set(names[is_few]) - set(distinct))),
         understood=understood,
     )
 

@@ -128,6 +128,18 @@ def test_degs_may_be_marked_by_their_direction(prepare: PrepareResponses, respon
     assert all(np.array_equal(signed[name], plain[name]) for name in plain)
 
 
+def test_a_perturbation_of_two_rows_one_of_few_cells_is_named_by_a_split_list(
+    prepare: PrepareResponses, responses: anndata.AnnData, tmp_path: Path
+) -> None:
+    # The row of 5 cells is left out, that of 24 is kept.
+    responses.obs_names = ["GENE0020", *PERTURBATIONS[1:]]
+    splits = ["train"] * 10 + ["validation"] * 4 + ["test"] * 6
+    lines = [f"{name},{split}" for name, split in zip(PERTURBATIONS, splits, strict=True)]
+    (tmp_path / "split.csv").write_text("\n".join(["perturbation,split", *lines[1:]]))
+    dataset = prepare(responses, split_file=tmp_path / "split.csv")
+    assert by_name(dataset, "n_cells")["GENE0020"] == 24
+
+
 def test_control_rows_are_left_out(prepare: PrepareResponses, responses: anndata.AnnData) -> None:
     responses.obs_names = ["non-targeting", *PERTURBATIONS[1:]]
     assert prepare(responses, min_cells=1).manifest.counts["perturbations"] == 19
