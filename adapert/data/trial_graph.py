@@ -87,9 +87,13 @@ def is_random(config: GraphConfig) -> bool:
 
 
 def has_chance(config: Config) -> bool:
-    """Whether a trial's seed changes the fit: it draws the weights, or noise in the graph."""
-    reads_graph = "graph" in read_sections(config.model.name)
-    return config.has_weights or (reads_graph and is_random(config.graph))
+    """Whether a trial's seed changes the fit: it draws weights, noise in the graph, or whose text is whose.
+
+    Reference models read neither a graph's settings nor that of the text.
+    """
+    reads_settings = "graph" in read_sections(config.model.name)
+    is_drawn = is_random(config.graph) or config.data.text_embedding == "shuffled"
+    return config.has_weights or (reads_settings and is_drawn)
 
 
 def graph_nodes(shared: SharedTable, config: GraphConfig) -> IntArray:

@@ -8,7 +8,8 @@ import scipy.linalg
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
-from adapert.data.trial_graph import check_in_graph, is_random
+from adapert.data.trial_graph import check_in_graph, has_chance
+from adapert.models.encoders import text_order
 from adapert.models.gene_kernels import Members, half_squared_distances, network_coordinates
 
 
@@ -29,7 +30,7 @@ class KernelRidge:
     def __init__(self, config: Config, seed: int = 0) -> None:
         self._config = config
         self._seed = seed
-        self.is_seeded = is_random(config.graph)
+        self.is_seeded = has_chance(config)
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Solve for the training perturbations."""
@@ -37,8 +38,9 @@ class KernelRidge:
         train = dataset.splits["train"].table
         self._dataset = dataset
         sources = shared.picked_vectors(self._config.data.embeddings)
+        order = text_order(dataset, self._config, self._seed)
         self._text, *self._others = [
-            np.asarray(source.embedding, dtype=np.float64) for source in sources
+            np.asarray(source.embedding, dtype=np.float64)[order] for source in sources
         ] or [np.zeros((dataset.n_nodes, 1))]
         self._network = network_coordinates(
             shared, self._config.graph, settings.network_kernel, settings.size, settings.time, self._seed

@@ -32,7 +32,7 @@ FILE_MODEL = "file"
 
 @cache
 def without_chance() -> frozenset[str]:
-    """Name the models whose fit no seed changes, but where their graph has noise."""
+    """Name the models whose fit no seed changes, but by noise in the graph or shuffled text."""
     return frozenset(name for name in model_names() if not is_network(name))
 
 
@@ -107,7 +107,7 @@ def has_one_fit(rows: pd.DataFrame) -> bool:
 
     Models without chance, predictions of files and ceilings have; an ensemble counts too, whose own
     between-seed variance is then left out. A model without chance of its own has several where its graph
-    has noise, which its seeds' values tell.
+    has noise or its text is shuffled, which its seeds' values tell.
 
     Args:
         rows: Rows of the variant and one metric.

@@ -196,6 +196,8 @@ def test_a_gene_outside_of_the_graph_is_refused_by_name() -> None:
         {"model.name": "kernel_ridge"},
         {"model.name": "kernel_ridge", "graph.edges": "rewired"},
         {"model.name": "kernel_ridge", "graph.added_fraction": 0.5},
+        {"model.name": "kernel_ridge", "data.text_embedding": "shuffled"},
+        {"model.name": "ridge_text", "data.text_embedding": "shuffled"},
         {"model.name": "ridge_network", "graph.edges": "rewired"},
         {"model.name": "mean"},
     ],

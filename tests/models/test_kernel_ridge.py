@@ -11,6 +11,7 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
 from adapert.errors import InputError
+from adapert.models.encoders import text_order
 from adapert.models.gene_kernels import network_coordinates
 from adapert.models.kernel_ridge import KernelRidge
 
@@ -112,6 +113,27 @@ def test_only_noise_makes_seeds_differ(dataset: PreparedDataset, noise: str) -> 
     assert np.array_equal(fit(0)[1], fit(1)[1])
     assert fit(0, **change)[0] is True
     assert not np.allclose(fit(0, **change)[1], fit(1, **change)[1])
+
+
+def test_a_seed_shuffles_every_source_of_embeddings_among_genes(dataset: PreparedDataset) -> None:
+    dataset = with_second_embeddings(dataset)
+    shared = dataset.shared
+    config = Config().with_changes(SETTINGS | {"data.embeddings": "text+rpe1"})
+    shuffled = config.with_changes({"data.text_embedding": "shuffled"})
+    order = text_order(dataset, shuffled, seed=1)
+    other = shared.embeddings["rpe1"]
+    by_hand = replace(
+        shared,
+        text_embedding=shared.text_embedding[order],
+        embeddings={"rpe1": replace(other, embedding=other.embedding[order])},
+    )
+    model, expected = KernelRidge(shuffled, seed=1), KernelRidge(config)
+    model.fit(dataset)
+    expected.fit(replace(dataset, shared=by_hand))
+    assert (model.is_seeded, expected.is_seeded) == (True, False)
+    wanted = ["G02", "G14"]
+    assert np.array_equal(model.predict(wanted), expected.predict(wanted))
+    assert not np.allclose(model.predict(wanted), predict(dataset, config, wanted))
 
 
 def test_of_nothing_but_the_training_mean_is_left(dataset: PreparedDataset) -> None:
