@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from inspect import signature
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -18,6 +19,10 @@ NetworkKernel: TypeAlias = Literal["spectral", "heat", "laplacian"]
 
 N_KEPT = 2
 """Matrices whose eigenvectors are kept in memory: of 2,400 genes and 256 eigenvectors 5 MB each."""
+
+FIXED_DRAWS = {"rng": 0} if "rng" in signature(scipy.sparse.linalg.eigsh).parameters else {}
+"""Seed of the vectors that ARPACK draws where one start does not lead to enough others, as in a network of
+pairs and triangles; before scipy 1.17 it takes none."""
 
 
 def network_coordinates(
@@ -97,7 +102,8 @@ def _find_eigenvectors(
         values, vectors = values[-size:], vectors[:, -size:]
     else:
         # A fixed start vector: ARPACK's own is random.
-        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=np.ones(n_nodes))
+        start = np.ones(n_nodes)
+        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=start, **FIXED_DRAWS)
     for each in (values, vectors):
         each.flags.writeable = False
     return values, vectors
