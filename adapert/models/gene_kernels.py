@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from inspect import signature
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,10 +18,6 @@ NetworkKernel: TypeAlias = Literal["spectral", "heat", "laplacian"]
 
 N_KEPT = 2
 """Matrices whose eigenvectors are kept in memory: of 2,400 genes and 256 eigenvectors 5 MB each."""
-
-FIXED_DRAWS = {"rng": 0} if "rng" in signature(scipy.sparse.linalg.eigsh).parameters else {}
-"""Seed of the vectors that ARPACK draws where one start does not lead to enough others, as in a network of
-pairs and triangles; before scipy 1.17 it takes none."""
 
 
 def network_coordinates(
@@ -101,9 +96,10 @@ def _find_eigenvectors(
         values, vectors = np.linalg.eigh(matrix.toarray())
         values, vectors = values[-size:], vectors[:, -size:]
     else:
-        # A fixed start vector: ARPACK's own is random.
+        # ARPACK's own start vector is random, and so are those that it adds where one does not lead to
+        # enough others, as in a network of pairs and triangles.
         start = np.ones(n_nodes)
-        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=start, **FIXED_DRAWS)
+        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=start, rng=0)
     for each in (values, vectors):
         each.flags.writeable = False
     return values, vectors

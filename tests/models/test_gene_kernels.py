@@ -108,7 +108,6 @@ def test_members_name_each_perturbed_gene_once(dataset: PreparedDataset) -> None
     np.testing.assert_array_equal(members.has, [[0, 0, 1], [1, 0, 1], [0, 1, 0]])
 
 
-@pytest.mark.skipif(not gene_kernels.FIXED_DRAWS, reason="before scipy 1.17 ARPACK takes no seed")
 def test_eigenvectors_of_a_network_of_small_parts_are_the_same_again() -> None:
     pair, triangle = (np.ones((size, size)) - np.eye(size) for size in (2, 3))
     matrix = scipy.sparse.csr_array(scipy.sparse.block_diag([pair, triangle / 2] * 50))
