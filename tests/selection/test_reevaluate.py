@@ -305,7 +305,7 @@ def test_an_interrupted_re_evaluation_names_no_config(
         return replace(result, n_asked=result.n_asked + 1)
 
     monkeypatch.setattr(reevaluation, "launch", interrupted)
-    with pytest.raises(UnfinishedError, match=r"left before its end.*adapert pick s --no-reevaluation"):
+    with pytest.raises(UnfinishedError, match=r"left before its end.*adapert pick s .*--no-reevaluation"):
         pick_config(workspace, "s", plan=SMALL_PLAN)
 
 
