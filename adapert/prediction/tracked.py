@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from adapert.commands import in_workspace
 from adapert.config import Config
 from adapert.data.array_tables import SharedTable
 from adapert.data.manifest import read_manifest
@@ -124,7 +123,7 @@ def _bundle_picked(trials: Sequence[str], workspace: Path, data: Path | None) ->
         found = [find_trial(workspace, trial) for trial in trials]
         for config in (trial.build_config() for _, trial in found):
             if not config.has_weights:
-                again = f"'adapert predict {in_workspace(workspace, trials[0], 'GENE')}' fits it again."
+                again = f"'adapert predict' fits {trials[0]} again."
                 _LOGGER.info(f"'{config.model.name}' has no weights to keep: {again}")
                 return None
         return _bundle_trials(found, workspace, data)

@@ -324,7 +324,7 @@ def test_a_model_is_kept_that_mlflow_does_not_take(own: Path, genes: list[str]) 
     ("trials", "why"),
     [
         (["001", "004"], "seeds of one config, but the trials have 2 configs"),
-        (["005"], "'ridge_both' has no weights to keep: 'adapert predict forms/005' fits it again."),
+        (["005"], "'ridge_both' has no weights to keep: 'adapert predict' fits forms/005 again."),
     ],
 )
 def test_an_earlier_pick_s_model_is_not_kept_where_the_pick_has_none(

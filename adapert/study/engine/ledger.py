@@ -155,18 +155,15 @@ def held(folder: Path) -> Iterator[None]:
 def is_held(folder: Path) -> bool:
     """Whether a process runs the study now; also for those who may read its folder and not write to it."""
     try:
-        file = os.open(folder / LOCK_FILE, os.O_RDONLY)
-    except FileNotFoundError:
+        with (folder / LOCK_FILE).open("rb") as file:
+            # Shared: of two who look at once, neither takes the other for the process that runs the study.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
-    try:
-        # Shared: of two who look at once, neither takes the other for the process that runs the study.
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
         return False
     except OSError as error:
         if error.errno != errno.ENOSYS:
             return True
-    finally:
-        os.close(file)
     # On a file system that has no such locks `held` takes another kind, which only it knows.
     lock = FileLock(folder / LOCK_FILE)
     try:
