@@ -19,7 +19,7 @@ from adapert.statistics.combinations import pool_unseen_genes
 from adapert.statistics.estimates import CONFIDENCE
 from adapert.statistics.paired import summarize_paired
 from analysis.figures.prediction import model_label
-from analysis.tables.effect_sizes import GAIN, NO_GAIN_CAPTION, write_gain
+from analysis.tables.effect_sizes import GAIN, NO_GAIN_CAPTION, add_gain, write_gain
 from analysis.tables.performance import describe_evaluation, row_label
 from analysis.tables.table import MISSING, PaperTable, decimal
 
@@ -51,11 +51,7 @@ def summarize_combination_gains(frame: pd.DataFrame) -> pd.DataFrame:
     paired = summarize_paired(pool_unseen_genes(rows), ADDITIVE, ("n_unseen_genes",))
     of_additive = summary[(summary["variant"] == ADDITIVE) & (summary["metric"] == metric)]
     means = paired["n_unseen_genes"].map(of_additive.set_index("n_unseen_genes")["mean"])
-    scale = 100 * find_metric(str(metric)).gain / means.replace(0, np.nan)
-    for name, source in zip(GAIN, ["difference", "low", "high"], strict=True):
-        paired[name] = scale * paired[source]
-    paired[GAIN[1:]] = np.sort(paired[GAIN[1:]], axis=1)  # a gain in an error is a negative difference
-    return summary.merge(paired[[*keys, *GAIN]], on=keys, how="left")
+    return summary.merge(add_gain(paired, means)[[*keys, *GAIN]], on=keys, how="left")
 
 
 def build_combination_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable | None:

@@ -66,11 +66,7 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
         of_variant = means[means["variant"] == variant].rename(columns={"mean": f"{role}_mean"})
         columns = ["effect_size", "metric", f"{role}_mean"]
         paired = paired.merge(of_variant[columns], on=["effect_size", "metric"], how="left")
-    gain = paired["metric"].map(lambda metric: find_metric(metric).gain)
-    size = paired["baseline_mean"].abs().replace(0, np.nan)
-    for name, source in zip(GAIN, ["difference", "low", "high"], strict=True):
-        paired[name] = 100 * gain * paired[source] / size
-    paired[GAIN[1:]] = np.sort(paired[GAIN[1:]], axis=1)  # a gain in an error is a negative difference
+    paired = add_gain(paired, paired["baseline_mean"])
     if paired["effect_size"].nunique() == 2:  # all perturbations are of one group
         paired = paired[paired["effect_size"] != ALL]
     orders = {"effect_size": [*EFFECT_SIZES, ALL], "metric": choose_size_metrics(frame)}
@@ -123,6 +119,20 @@ def choose_size_metrics(frame: pd.DataFrame) -> tuple[str, str, str]:
     """Choose the columns of Table 3: DES where the data have cells, else what stands in for it."""
     has_tests = (frame["metric"] == DES).any()
     return ("pearson_delta", DES if has_tests else RANK_OVERLAP, "pds")
+
+
+def add_gain(paired: pd.DataFrame, means: "pd.Series[float]") -> pd.DataFrame:
+    """Add the columns `GAIN` to paired differences.
+
+    Args:
+        paired: metric, difference, low and high.
+        means: Of what is gained on, one a row.
+    """
+    gain = paired["metric"].map(lambda metric: find_metric(metric).gain)
+    scale = 100 * gain / means.abs().replace(0, np.nan)
+    gains = paired[["difference", "low", "high"]].mul(scale, axis=0).set_axis(GAIN, axis=1)
+    gains[GAIN[1:]] = np.sort(gains[GAIN[1:]], axis=1)  # a gain in an error is a negative difference
+    return paired.join(gains)
 
 
 def write_gain(row: Mapping[Any, Any]) -> str:

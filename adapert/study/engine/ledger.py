@@ -4,7 +4,6 @@ A line is written, and is on the disk, before the searcher, the scheduler, MLflo
 says. A process that is killed leaves at most one line torn, which counts as never written.
 """
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -161,10 +160,10 @@ def is_held(folder: Path) -> bool:
         return False
     except FileNotFoundError:
         return False
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            return True
-    # On a file system that has no such locks `held` takes another kind, which only it knows.
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # a file system without such locks, where `held` takes another kind, which only it knows
     lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
